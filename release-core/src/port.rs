@@ -65,6 +65,15 @@ pub trait Performer: fmt::Debug + Send + Sync + 'static {
     /// One [`BindingError`] for each step that nobody here can perform.
     fn check(&self, plan: &Plan) -> Result<(), Vec<BindingError>>;
 
+    /// Checks, before a run of `plan` begins or goes on with it, what need not hold of runs that are under way. As
+    /// [`check`](Self::check) says, unless there is more to say: a run that was begun has to come to its end.
+    ///
+    /// # Errors
+    /// As for [`check`](Self::check).
+    fn check_new(&self, plan: &Plan) -> Result<(), Vec<BindingError>> {
+        self.check(plan)
+    }
+
     /// Sees, before a run of `plan` begins for `requester`, whether all that may stop it or take it back can be judged by what is measured
     /// now. It changes nothing. Whoever measures nothing, or leaves this to its host, need not have it.
     ///

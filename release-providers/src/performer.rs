@@ -39,6 +39,12 @@ impl Performer for Registry {
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 
+    fn check_new(&self, plan: &Plan) -> Result<(), Vec<BindingError>> {
+        let mut errors = self.unbound(plan);
+        errors.extend(self.undrained(plan));
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
     async fn can_judge(
         &self,
         plan: &Plan,

@@ -10,6 +10,7 @@ use release_core::model::{Gate, Span};
 use release_core::plan::{Action, Deployment, EdgeKind, Plan, RetryPolicy, Step, Undo, Weight};
 use release_core::port::{Clock, EffectCertainty};
 use release_core::run::{Event, Outcome};
+use release_providers::spi::{ApplyRequest, Deployer as _};
 use release_providers::{ProviderSelector, Registry};
 use release_testkit::fakes::{FakePlatform, TrafficRouterOp};
 use release_testkit::{VirtualClock, fixtures};
@@ -80,6 +81,9 @@ fn run(plan: Plan, unready: Option<Span>) -> (FakePlatform, History) {
         .clock(clock.clone())
         .build();
     let work = async {
+        let (artifact, number) = (fixtures::artifact("api", "1.0.0"), fixtures::version("1.0.0"));
+        let wish = ApplyRequest::new(fixtures::target("api"), artifact, number, 1);
+        platform.deployer.apply(&fixtures::context("earlier"), wish).await.unwrap();
         let handle = engine.start("r-1".parse().unwrap(), plan, fixtures::requester()).await;
         let handle = handle.unwrap();
         let (Settled::Finished(_) | Settled::NeedsPerson(_)) = handle.settled().await.unwrap();

@@ -11,6 +11,7 @@ use crate::model::{Analysis, Direction, Judge, Metric, Sequential};
 use crate::stats::StatsError;
 use crate::stats::counts::{CountTest, Side};
 use crate::stats::special::normal_cdf;
+use crate::time::Span;
 
 /// How surely harm that has to be found is found by the last look, at the least.
 pub const DETECTS: f64 = 0.95;
@@ -61,12 +62,22 @@ impl fmt::Display for Power {
 /// By the normal approximation to what the last look sees. Looking earlier as well finds a little more; waves in the traffic,
 /// which the judge allows for when it sees them, leave less. Looks before counting begins find nothing: those of the warm-up, and of a
 /// quantile as many as it takes until the old version has the observations that fix where it lies, if none came before the first look.
+/// A plan knows of the bake that a window begins with, and its [`power`](crate::plan::Plan::power) reckons with that.
 ///
 /// # Errors
 /// [`StatsError::OutOfRange`] for an expectation that is none, such as a share of 0 or 100 percent.
 pub fn power(analysis: &Analysis, share: u8) -> Result<Option<Power>, StatsError> {
+    power_after(analysis, share, Span::ZERO)
+}
+
+/// The same, where its window begins so long before the first look.
+pub(crate) fn power_after(
+    analysis: &Analysis,
+    share: u8,
+    before: Span,
+) -> Result<Option<Power>, StatsError> {
     let Judge::Sequential(rule) = &analysis.judge else { return Ok(None) };
-    let setting = Setting::new(analysis, rule, share);
+    let setting = Setting::new(analysis, rule, (share, before));
     let found = |harm: f64| setting.found(harm);
     let detects = found(rule.expected.detect.get())?;
     let detectable = if found(MOST_HARM)? < DETECTS {
@@ -95,8 +106,12 @@ struct Setting<'a> {
 
 /// How many samples the version that gets fewer is expected to have at the last look: requests, or looks where each is one
 /// sample.
-pub(crate) fn fewest_samples(analysis: &Analysis, rule: &Sequential, share: u8) -> f64 {
-    let Setting { share, looks, requests, .. } = Setting::new(analysis, rule, share);
+pub(crate) fn fewest_samples(
+    analysis: &Analysis,
+    rule: &Sequential,
+    (share, before): (u8, Span),
+) -> f64 {
+    let Setting { share, looks, requests, .. } = Setting::new(analysis, rule, (share, before));
     match analysis.metric {
         Metric::Query { .. } => looks,
         _ => requests * share.min(1.0 - share),
@@ -104,11 +119,14 @@ pub(crate) fn fewest_samples(analysis: &Analysis, rule: &Sequential, share: u8) 
 }
 
 impl<'a> Setting<'a> {
-    fn new(analysis: &'a Analysis, rule: &'a Sequential, share: u8) -> Self {
+    fn new(analysis: &'a Analysis, rule: &'a Sequential, (share, before): (u8, Span)) -> Self {
         let share = f64::from(share) / 100.0;
         let interval = analysis.interval.as_duration().as_secs_f64();
-        let a_look = rule.expected.per_second.get() * interval;
-        let before = before_counting(analysis, rule, a_look * (1.0 - share));
+        let per_second = rule.expected.per_second.get();
+        let a_look = per_second * interval;
+        let old =
+            [before.as_duration().as_secs_f64(), interval].map(|s| s * per_second * (1.0 - share));
+        let before = before_counting(analysis, rule, old);
         let looks = (f64::from(analysis.count) - before).max(0.0);
         let alpha = rule.alpha_of_an_end();
         Self { analysis, rule, alpha, share, looks, requests: a_look * looks }
@@ -224,12 +242,13 @@ impl<'a> Setting<'a> {
     }
 }
 
-/// How many looks are over before counting begins, where each sees so many requests of the old version.
-fn before_counting(analysis: &Analysis, rule: &Sequential, a_look: f64) -> f64 {
+/// How many looks are over before counting begins, where so many requests of the old version come before the first, and with each.
+fn before_counting(analysis: &Analysis, rule: &Sequential, [first, each]: [f64; 2]) -> f64 {
     let warm_up = f64::from(rule.warm_up);
     let Metric::Quantile { quantile, .. } = &analysis.metric else { return warm_up };
     let needed = reading::needed(*quantile, rule.direction, analysis.min_samples);
-    (needed / a_look).ceil().max(warm_up + 1.0)
+    // The look that ends the warm-up fixes it, or else the first.
+    ((needed - first).max(0.0) / each).ceil().max(warm_up.max(1.0))
 }
 
 /// The fewest of `bad` events in the canary with which something holds that more of them keep.

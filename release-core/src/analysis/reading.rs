@@ -134,6 +134,7 @@ pub(crate) fn needed(quantile: Finite, direction: Direction, min_samples: u64) -
 
 /// That it is not fixed yet where a quantile lies.
 pub(crate) fn too_few(all: f64, needed: f64) -> String {
+    let needed = needed.ceil();
     format!("{all} observations of the old version, {needed} fix where its quantile lies")
 }
 

@@ -77,7 +77,11 @@ impl Points {
             let because = format!("point {} of {count}{missing}", self.looks);
             return Judged::new(finding, because, last);
         }
-        if let Some(because) = self.silent(look.card).or_else(|| self.too_few(look)) {
+        if let Some(because) = self.silent(look.card) {
+            finding.conclusion = Conclusion::NoData;
+            return Judged::new(finding, because, last);
+        }
+        if let Some(because) = self.too_few(look) {
             // On the way, more may come.
             finding.conclusion = if last { Conclusion::NoData } else { Conclusion::Undetermined };
             return Judged::new(finding, because, last);

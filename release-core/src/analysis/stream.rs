@@ -261,8 +261,13 @@ impl Stream {
         let needed = reading::needed(quantile, direction, min_samples);
         let observed = new.whole > 0.0 && old.whole > 0.0;
         // To plans of the first edition, that is no data.
-        if observed && old.whole < needed && look.rule.edition != Edition::First {
-            return Ok(Taken::Waits(reading::too_few(old.whole, needed)));
+        if look.rule.edition != Edition::First {
+            if new.whole <= 0.0 {
+                return Err("there is no observation of the new version".into());
+            }
+            if observed && old.whole < needed {
+                return Ok(Taken::Waits(reading::too_few(old.whole, needed)));
+            }
         }
         let [_, baseline] = both;
         let place = reading::bound_of(baseline, quantile, direction, min_samples)?;

@@ -42,7 +42,7 @@ impl Engine {
         if open.state.plan().digest() == plan.digest() {
             return self.resume(run).await;
         }
-        self.shared.performer.check(plan.plan()).map_err(EngineError::Bindings)?;
+        self.shared.performer.check_new(plan.plan()).map_err(EngineError::Bindings)?;
         let command = Command::Migrate { to: plan.digest() };
         let open = self.permitted(*open, &Directive::new(command, by.clone(), reason)).await?;
         let mut driver = self.take_over(open)?;

@@ -219,7 +219,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError::Bindings`] when a step cannot be performed here, [`EngineError::Unobservable`] when the performer
-    /// [says](Performer::can_judge) that something could not be judged, [`EngineError::Exists`] when
+    /// [says](Performer::can_judge) that something could not be judged, which is asked first, [`EngineError::Exists`] when
     /// there is a run of this name, or what the journal says.
     pub async fn start(
         &self,
@@ -248,7 +248,7 @@ impl Engine {
     /// Whether all of a plan can be performed, and what is to be judged can be.
     async fn can_begin(&self, plan: &FrozenPlan, requester: &Principal) -> Result<(), EngineError> {
         let performer = &self.shared.performer;
-        performer.check(plan.plan()).map_err(EngineError::Bindings)?;
+        performer.check_new(plan.plan()).map_err(EngineError::Bindings)?;
         performer.can_judge(plan.plan(), requester).await.map_err(EngineError::Unobservable)
     }
 

@@ -161,7 +161,7 @@ pub struct Margin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
-    /// Requests a second, of all versions together.
+    /// Requests a second, of all versions together; where two sets of an experiment are compared, of these two.
     pub per_second: Finite,
     /// The metric's value while all is well, in its unit; of a quantile it is not needed.
     #[serde(default = "zero", skip_serializing_if = "is_none")]

@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use super::check::{criteria, strategic};
 use super::judges;
+use super::observable::Bakes;
 use super::strategy::{Judged, Known};
 use super::{Action, Plan, PlanError, Step};
-use crate::analysis::{DETECTS, PASSES, Power, fewest_samples, power};
+use crate::analysis::{DETECTS, PASSES, Power, fewest_samples, power_after};
 use crate::ids::{AnalysisId, StepId};
 use crate::model::{
     Analysis, Bound, Definition, Edition, Finite, Judge, Metric, Sequential, Threshold, Tier,
     Undecided, Unit,
 };
+use crate::time::Span;
 
 /// Finds what makes no sense in the rule of an analysis.
 pub(super) fn check_rule(analysis: &Analysis, errors: &mut Vec<PlanError>) {
@@ -258,10 +260,11 @@ impl Plan {
     /// # }
     /// ```
     pub fn power(&self) -> Vec<(&StepId, Power)> {
+        let bakes = Bakes::of(self.steps());
         let of = |step: &'_ Step| match &step.action {
             Action::Analyze { analysis, beside: Some(beside), .. } => {
                 // What cannot be told was refused when the plan was made.
-                power(analysis, beside.share).ok().flatten()
+                power_after(analysis, beside.share, bakes.before(step)).ok().flatten()
             }
             _ => None,
         };
@@ -271,7 +274,7 @@ impl Plan {
 
 /// Finds steps that compare with nothing, and such that could not find what they are to find.
 pub(super) fn check_steps(steps: &[Step], errors: &mut Vec<PlanError>) {
-    let mut seen = BTreeSet::new();
+    let (mut seen, bakes) = (BTreeSet::new(), Bakes::of(steps));
     for step in steps {
         let Action::Analyze { analysis, beside, .. } = &step.action else { continue };
         let mut bad = |problem: String| {
@@ -300,20 +303,23 @@ pub(super) fn check_steps(steps: &[Step], errors: &mut Vec<PlanError>) {
                 continue;
             }
         };
-        if seen.insert((&analysis.id, Arc::as_ptr(analysis), share)) {
-            blind(analysis, share, errors);
+        let before = bakes.before(step);
+        if seen.insert((&analysis.id, Arc::as_ptr(analysis), share, before)) {
+            blind(analysis, (share, before), errors);
         }
     }
 }
 
-fn blind(analysis: &Analysis, share: u8, errors: &mut Vec<PlanError>) {
-    let before = errors.len();
+fn blind(analysis: &Analysis, (share, before): (u8, Span), errors: &mut Vec<PlanError>) {
+    let known = errors.len();
     check_rule(analysis, errors);
-    if errors.len() > before {
+    if errors.len() > known {
         return;
     }
-    let problem = match power(analysis, share) {
-        Ok(Some(found)) => too_few(analysis, share).or_else(|| too_little(analysis, &found)),
+    let problem = match power_after(analysis, share, before) {
+        Ok(Some(found)) => {
+            too_few(analysis, (share, before)).or_else(|| too_little(analysis, &found))
+        }
         Ok(None) => None,
         Err(error) => Some(error.to_string()),
     };
@@ -323,9 +329,9 @@ fn blind(analysis: &Analysis, share: u8, errors: &mut Vec<PlanError>) {
 }
 
 /// What is missing to conclude anything.
-fn too_few(analysis: &Analysis, share: u8) -> Option<String> {
+fn too_few(analysis: &Analysis, setting: (u8, Span)) -> Option<String> {
     let Judge::Sequential(rule) = &analysis.judge else { return None };
-    let found = fewest_samples(analysis, rule, share);
+    let found = fewest_samples(analysis, rule, setting);
     let least = u32::try_from(analysis.min_samples).map_or(f64::MAX, f64::from);
     let fixed = match analysis.metric {
         Metric::Quantile { .. } => {

@@ -200,13 +200,13 @@ fn served(steps: &[Step]) -> BTreeMap<Spot<'_>, Vec<(Digest, &Version)>> {
 type Scope<'a> = Option<(&'a EnvironmentId, Option<&'a RegionId>, Option<&'a ServiceId>)>;
 
 /// How long is baked: in each step, and in all of one place.
-struct Bakes<'a> {
+pub(super) struct Bakes<'a> {
     steps: BTreeMap<&'a StepId, Span>,
     places: BTreeMap<Scope<'a>, Span>,
 }
 
 impl<'a> Bakes<'a> {
-    fn of(all: &'a [Step]) -> Self {
+    pub(super) fn of(all: &'a [Step]) -> Self {
         let (mut steps, mut places) = (BTreeMap::new(), BTreeMap::<_, Span>::new());
         for step in all {
             let Action::Bake { duration } = &step.action else { continue };
@@ -220,15 +220,21 @@ impl<'a> Bakes<'a> {
         Self { steps, places }
     }
 
+    /// How far back the first look of a step sees.
+    pub(super) fn before(&self, step: &Step) -> Span {
+        let Action::Analyze { analysis, from, .. } = &step.action else { return Span::ZERO };
+        let baked = from.as_ref().and_then(|from| self.steps.get(from)).copied();
+        longer(baked.unwrap_or_default(), analysis.begin_after.unwrap_or_default())
+    }
+
     /// How far back the last look of a step may see.
     fn window(&self, step: &'a Step) -> Span {
-        let Action::Analyze { analysis, from, until, .. } = &step.action else {
-            return Span::ZERO;
-        };
-        let baked = if until.is_some() {
-            self.places.get(&scope(step))
+        let Action::Analyze { analysis, until, .. } = &step.action else { return Span::ZERO };
+        let before = if until.is_some() {
+            let baked = self.places.get(&scope(step)).copied().unwrap_or_default();
+            longer(baked, analysis.begin_after.unwrap_or_default())
         } else {
-            from.as_ref().and_then(|from| self.steps.get(from))
+            self.before(step)
         };
         let looks = if analysis.compares() || analysis.consecutive_good.is_some() {
             analysis.count
@@ -237,10 +243,12 @@ impl<'a> Bakes<'a> {
             analysis.count.saturating_add(tolerated)
         };
         let looking = analysis.interval.as_duration().saturating_mul(looks.max(1));
-        let later = analysis.begin_after.unwrap_or_default().as_duration();
-        let baked = baked.copied().unwrap_or_default().as_duration();
-        baked.saturating_add(later).saturating_add(looking).into()
+        longer(before, looking.into())
     }
+}
+
+fn longer(span: Span, by: Span) -> Span {
+    span.as_duration().saturating_add(by.as_duration()).into()
 }
 
 fn scope(step: &Step) -> Scope<'_> {

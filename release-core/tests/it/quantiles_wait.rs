@@ -120,7 +120,7 @@ fn only_too_few_observations_of_both_are_waited_for() {
         ("of the new version: silence", both(silent(), of("old", 50.0))),
         ("measured sha256:", both(of("old", 50.0), of("old", 50.0))),
         ("fix where its quantile lies", both(of("new", 50.0), of("old", 0.0))),
-        ("fix where its quantile lies", both(of("new", 0.0), of("old", 50.0))),
+        ("no observation of the new version", both(of("new", 0.0), of("old", 50.0))),
     ] {
         let (found, because) = trial(p99(), |_| {}).look(second(1), &evidence).unwrap();
         assert_eq!(found.conclusion, Conclusion::NoData, "{because}");
@@ -137,11 +137,11 @@ fn looks_until_a_quantile_is_fixed_find_nothing() {
     let told = |(count, warm_up): (u32, u32), share: u8| {
         power(&tail(100.0, count, warm_up), share).unwrap().unwrap()
     };
-    // At half of a hundred requests a second a thousand observations take twenty looks, at nine tenths twelve. A warm-up of one look
-    // less takes as many: it is fixed with the next.
+    // At half of a hundred requests a second a thousand observations take twenty looks, at nine tenths twelve. A warm-up of as many
+    // takes no more: its last look fixes it.
     for (share, looks) in [(50, 20), (10, 12)] {
-        assert_eq!(told((600, 0), share), told((600, looks - 1), share), "{share} %");
-        assert_ne!(told((600, 0), share), told((600, looks), share), "{share} %");
+        assert_eq!(told((600, 0), share), told((600, looks), share), "{share} %");
+        assert_ne!(told((600, 0), share), told((600, looks + 1), share), "{share} %");
     }
     let nothing = Power { detects: 0.0, passes: 0.0, detectable: None };
     assert_eq!(told((20, 0), 50), nothing);

@@ -105,7 +105,8 @@ pub struct Flakiness {
 }
 
 impl Attempts {
-    /// Counts an attempt. In which order attempts are told makes a difference only to which failures are in a row.
+    /// Counts an attempt. In which order attempts are told makes a difference only to which failures are in a row; and, of a suite with
+    /// more than [`MAX_CONTENTS`] contents, to which of these are remembered: those 9,000 always that were tried last of what was told so far.
     ///
     /// # Errors
     /// [`TooManyAttempts`], and nothing is counted.

@@ -57,10 +57,16 @@ fn a_train_goes_on_without_a_stop_that_failed_where_its_plan_lets_it() {
 #[test]
 fn who_has_followed_a_run_says_the_same_of_it_as_who_sees_it_for_the_first_time() {
     let follows = conductor(spec());
-    for first in [10, 13] {
+    for fails in [false, true] {
         let mut run = Run::of(&lenient(TOGETHER), follows.clone());
+        if fails {
+            run.fails = |step| {
+                let routes = matches!(step.action, Action::Route { .. });
+                routes && step.scope.region().is_some_and(|region| region.as_str() == "eu")
+            };
+        }
         let mut entered = BTreeSet::new();
-        for minutes in first..first + 30 {
+        for minutes in 0..60 {
             run.go(minutes);
             let fresh = conductor(spec());
             for _ in 0..2 {

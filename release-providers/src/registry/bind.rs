@@ -188,9 +188,6 @@ impl Registry {
                 errors.extend(undo.filter_map(|step| wrong(&step)));
             }
         }
-        if self.drained {
-            errors.extend(self.undrained(plan));
-        }
         // What is wrong with an input may quote it.
         for error in &mut errors {
             if let Some(clean) = self.redactor.redact(&error.problem) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use release_core::model::{Digest, Target, TrackId, TrafficRules};
+use release_core::model::{Digest, Gate, Span, Target, TrackId, TrafficRules};
 use release_core::plan::{Action, Plan, Step, Weight};
 use release_core::port::BindingError;
 
@@ -15,9 +15,10 @@ impl Registry {
     /// are told to end, as with `preStop` and `terminationGracePeriodSeconds` of Kubernetes.
     ///
     /// Where a router counts, the registry waits by itself until nothing is under way, and no plan is refused. Where none does, as with
-    /// `HTTPRoute`s, nothing is waited for: a strategy keeps the old version for a fixed time (`keep_old`), which `check` of the
-    /// [`Performer`](release_core::port::Performer) demands before a run begins. That is seen on the way forward alone. Of `recreate`, whose old
-    /// version serves until it is stopped, nothing is demanded.
+    /// `HTTPRoute`s, nothing is waited for: a strategy keeps the old version for a fixed time (`keep_old`), which
+    /// [`check_new`](release_core::port::Performer::check_new) demands before a run begins. Runs that are under way are never refused. Any time
+    /// counts that a plan lets pass there: bakes, soaks, looks of analyses. That is seen on the way forward alone, and of instances that are the
+    /// last of their version. Of `recreate`, whose old version serves until it is stopped, nothing is demanded.
     ///
     /// # What has no `keep_old`
     /// Experiments with a share of the traffic, and `rolling`, stop instances right after their share is gone, with no time between: they
@@ -43,21 +44,24 @@ impl Registry {
     }
 
     /// The steps that stop a version as soon as it has lost its share, where nobody counts its requests.
-    pub(super) fn undrained(&self, plan: &Plan) -> Vec<BindingError> {
+    pub(crate) fn undrained(&self, plan: &Plan) -> Vec<BindingError> {
         let mut places: BTreeMap<Target, Traffic<'_>> = BTreeMap::new();
         let mut errors = Vec::new();
+        if !self.drained {
+            return errors;
+        }
         // There is an order for every plan that was checked.
         for index in plan.order().unwrap_or_default() {
             let Some(step) = plan.steps().get(index as usize) else { continue };
+            if takes_time(step)
+                && let Some(traffic) = place(step).and_then(|target| places.get_mut(&target))
+            {
+                traffic.rests();
+            }
             match &step.action {
                 Action::Route { target, weights, rules } => {
                     let traffic = places.entry(target.clone()).or_default();
                     traffic.goes_to(pools(weights, rules.as_deref()));
-                }
-                Action::Bake { .. } => {
-                    if let Some(traffic) = place(step).and_then(|target| places.get_mut(&target)) {
-                        traffic.rests();
-                    }
                 }
                 Action::Scale { deployment, replicas: 0, .. } => {
                     let track = deployment.target.track.as_ref();
@@ -87,7 +91,7 @@ impl Registry {
                 "an experiment keeps its instances no longer than their share: give the set on track `{track}` no share of the traffic, or use another router"
             ),
             None if of_a_batch(step) => "`rolling` stops instances right after each batch, with no time between: use another router, or another strategy".to_owned(),
-            None => "keep the version for a while before it is stopped, as `keep_old` does, or use another router".to_owned(),
+            None => "let time pass before it is stopped, as `keep_old` does for the old version and a bake with no share for the new one, or use another router".to_owned(),
         };
         let problem = format!(
             "the traffic router `{}` does not declare that it can count requests under way (`counts_in_flight`), so that those of \
@@ -145,6 +149,21 @@ fn pools<'p>(weights: &'p [Weight], rules: Option<&TrafficRules>) -> BTreeSet<Po
     shares.chain(rules.into_iter().flat_map(TrafficRules::targets).map(|to| (to, None))).collect()
 }
 
+/// Whether some time has passed for sure once a step is done, at its beginning or through all of it.
+fn takes_time(step: &Step) -> bool {
+    let soaks =
+        step.gates.iter().any(|gate| matches!(gate, Gate::Soak(span) if *span > Span::ZERO));
+    soaks
+        || match &step.action {
+            Action::Bake { duration } => *duration > Span::ZERO,
+            Action::Analyze { analysis, until: None, .. } => {
+                let looks = analysis.consecutive_good.unwrap_or(analysis.count);
+                looks > 1 && analysis.interval > Span::ZERO
+            }
+            _ => false,
+        }
+}
+
 /// Whether it is a step of `rolling`, which replaces instances batch by batch.
 fn of_a_batch(step: &Step) -> bool {
     let batch = |part: &str| {
@@ -153,8 +172,14 @@ fn of_a_batch(step: &Step) -> bool {
     step.id.as_str().split('/').any(batch)
 }
 
-/// The target that a step without one stands in.
+/// The target that a step is about, or stands in.
 fn place(step: &Step) -> Option<Target> {
+    if let Action::Scale { deployment, .. } | Action::Analyze { deployment, .. } = &step.action {
+        return Some(Target { track: None, ..deployment.target.clone() });
+    }
+    if let Action::Route { target, .. } = &step.action {
+        return Some(target.clone());
+    }
     let place = step.scope.place()?;
     let (region, service) = (place.region.clone()?, place.service.clone()?);
     Some(Target::new(place.environment.clone(), region, service))

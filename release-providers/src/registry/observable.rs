@@ -15,7 +15,7 @@ use crate::{Context, ErrorKind, ProviderError};
 
 /// How many questions are under way at once.
 const AT_ONCE: usize = 16;
-/// How long the engine waits for all answers before a run.
+/// How long the engine waits for each answer before a run.
 const PATIENCE: Span = Span::secs(30);
 
 /// A criterion of a plan that nobody has shown to be observable.
@@ -95,7 +95,7 @@ impl Registry {
         plan: &Plan,
     ) -> Result<BTreeSet<Target>, Vec<NotObservable>> {
         let (mut first, mut problems) = (BTreeSet::new(), Vec::new());
-        for (_, answer) in self.recorded_of_all(cx, plan).await {
+        for (_, answer) in self.recorded_of_all(&|| cx.clone(), plan).await {
             match answer {
                 Ok(unserved) => first.extend(unserved),
                 Err(problem) => problems.push(problem),
@@ -105,9 +105,10 @@ impl Registry {
     }
 
     /// Whether the engine starts no run of which something could not be judged: it has the registry ask, for whoever starts the run and
-    /// within 30 s, what [`observable`](Self::observable) asks, and refuses with all that is missing
+    /// within 30 s for each, what [`observable`](Self::observable) asks, and refuses with all that is missing
     /// ([`EngineError::Unobservable`](release_core::engine::EngineError::Unobservable)). What nothing serves yet is no obstacle; a source that
-    /// does not answer is one. Off unless it is set: then a host asks where and when it wants to.
+    /// does not answer is one, also for a release that goes back: keep a registry without this for an incident in which it is the
+    /// source that fails. Migrated runs are not asked about. Off unless it is set: then a host asks where and when it wants to.
     ///
     /// ```
     /// # use release_providers::Registry;
@@ -130,8 +131,10 @@ impl Registry {
         if !self.judged {
             return Ok(());
         }
-        let deadline = self.clock.now().plus(PATIENCE);
-        let cx = Context::new("before-a-run", deadline, requester.clone());
+        let cx = || {
+            let deadline = self.clock.now().plus(PATIENCE);
+            Context::new("before-a-run", deadline, requester.clone())
+        };
         let unobservable =
             |(criterion, answer): (PlannedCriterion<'_>, Result<_, NotObservable>)| {
                 let why = match answer.err()? {
@@ -147,16 +150,17 @@ impl Registry {
         if missing.is_empty() { Ok(()) } else { Err(missing) }
     }
 
-    /// Asks for all metrics, some at once; each answer with what it is about, in the order of the plan.
+    /// Asks for all metrics, some at once, each in a context of its own; each answer with what it is about, in the order of the plan.
     async fn recorded_of_all<'p>(
         &self,
-        cx: &Context,
+        cx: &(impl Fn() -> Context + Sync),
         plan: &'p Plan,
     ) -> Vec<(PlannedCriterion<'p>, Result<Option<Target>, NotObservable>)> {
         let (criteria, mut all) = (plan.criteria(), Vec::new());
         for some in criteria.chunks(AT_ONCE) {
-            let answers = join_all(some.iter().map(|one| self.recorded(cx, one))).await;
-            all.extend(some.iter().copied().zip(answers));
+            let contexts: Vec<Context> = some.iter().map(|_| cx()).collect();
+            let asked = some.iter().zip(&contexts).map(|(one, cx)| self.recorded(cx, one));
+            all.extend(some.iter().copied().zip(join_all(asked).await));
         }
         all
     }

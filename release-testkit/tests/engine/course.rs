@@ -255,6 +255,9 @@ impl World {
 
     fn about(&self, step: &StepId) -> Command {
         let forward = self.plan.find(step).is_some();
+        if !forward {
+            self.witness.heal();
+        }
         let first = self.asked.lock().unwrap().insert(step.clone());
         let again = !forward || self.patient && first && self.witness.mend(step, self.plan.plan());
         if again { Command::Retry { step: step.clone() } } else { Command::Cancel }

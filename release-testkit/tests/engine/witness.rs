@@ -44,6 +44,8 @@ struct Log {
     before: BTreeMap<RegionId, Versions>,
     wrong: Vec<String>,
     stubborn: bool,
+    /// Whose instances were made unready.
+    unwell: BTreeSet<(Target, Digest)>,
 }
 
 /// Acts through the fakes, and watches them.
@@ -126,6 +128,13 @@ impl Witness {
             self.platform.world.set_unready(&deployment.target, digest, 0);
         }
         true
+    }
+
+    /// People see to whatever a way back waits for: all instances are ready again.
+    pub(crate) fn heal(&self) {
+        for (target, digest) in std::mem::take(&mut self.log().unwell) {
+            self.platform.world.set_unready(&target, digest, 0);
+        }
     }
 
     pub(crate) fn effects(&self) -> Vec<Effect> {
@@ -240,6 +249,7 @@ impl Witness {
             (Some(_), Action::Probe { deployment, .. }) => {
                 let (target, digest) = (&deployment.target, deployment.artifact.digest());
                 self.platform.world.set_unready(target, digest, u32::MAX);
+                self.log().unwell.insert((target.clone(), digest));
             }
             (Some(fault), _) => {
                 let applied = fault.applies && self.fakes.perform(command).await.is_ok();

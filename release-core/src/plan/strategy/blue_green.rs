@@ -1,6 +1,6 @@
 //! Start the new version beside the old one, then switch all traffic at once; and the same after a time of copies.
 
-use super::{Judged, Roles, Rollout, RolloutStrategy, Site, StrategyError};
+use super::{Judged, KEEP_OLD, Roles, Rollout, RolloutStrategy, Site, StrategyError};
 use crate::model::{
     AntiAffinity, BlueGreen, Copies, Gate, KeepNew, Shadow, TrafficRules, only_problem,
 };
@@ -33,7 +33,7 @@ impl RolloutStrategy for BlueGreen {
         vec![
             ("preview", self.preview),
             ("bake", self.bake),
-            ("keep_old", self.keep_old),
+            (KEEP_OLD, self.keep_old),
             ("keep_new_after_abort", self.keep_new_after_abort.span().unwrap_or_default()),
         ]
     }
@@ -122,7 +122,7 @@ impl RolloutStrategy for Shadow {
     }
 
     fn spans(&self) -> Vec<(&'static str, Span)> {
-        vec![("bake", self.bake), ("after", self.after), ("keep_old", self.keep_old)]
+        vec![("bake", self.bake), ("after", self.after), (KEEP_OLD, self.keep_old)]
     }
 
     fn names(&self) -> &'static [&'static str] {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::hooks::{self, Called};
-use super::{Judged, Roles, Rollout, RolloutStrategy, Site, StrategyError, experiment};
+use super::{Judged, KEEP_OLD, Roles, Rollout, RolloutStrategy, Site, StrategyError, experiment};
 use crate::model::{
     AffinityTo, AnalysisId, AntiAffinity, Canary, CanaryReady, CanaryScale, CanaryStep, Copies,
     Experiment, Gate, KeepNew, SessionAffinity, TemplateVersion, TrafficRules,
@@ -95,7 +95,7 @@ impl RolloutStrategy for Canary {
         steps
             .chain(experiments.map(|experiment| ("experiment.bake", experiment.bake)))
             .chain([
-                ("keep_old", self.keep_old),
+                (KEEP_OLD, self.keep_old),
                 ("keep_new_after_abort", self.keep_new_after_abort.span().unwrap_or_default()),
             ])
             .collect()

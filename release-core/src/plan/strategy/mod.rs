@@ -61,6 +61,9 @@ use crate::ids::{AnalysisId, IdError, StepId};
 use crate::model::{AntiAffinity, Gate, KeepNew, Stage};
 use crate::time::Span;
 
+/// The setting by which strategies keep the old version for a while once the new one has all of the traffic.
+const KEEP_OLD: &str = "keep_old";
+
 /// How a version replaces another in one target, as steps.
 ///
 /// Only [`rollout`](Self::rollout) has to be there. What the other methods tell lets the planner find what is wrong with a
@@ -250,7 +253,11 @@ pub(super) fn expand(
     let mut rollout = if site.old.is_none() {
         first(strategy, site)?
     } else if site.returns && strategy.runs_both() {
-        crate::model::BlueGreen::default().rollout(site)?
+        // Behind a router that does not count requests, how long the old version is kept is all the time that they have.
+        let mut spans = strategy.spans().into_iter();
+        let keep_old = spans.find(|(name, _)| *name == KEEP_OLD).map(|(_, span)| span);
+        let keep_old = keep_old.unwrap_or_default();
+        crate::model::BlueGreen { keep_old, ..crate::model::BlueGreen::default() }.rollout(site)?
     } else {
         let rollout = strategy.rollout(site)?;
         judged_somewhere(strategy, site, &rollout)?;
