@@ -8,6 +8,7 @@ use release_core::model::{
 use release_core::plan::{Action, Reach, Touched, plan, rollback};
 use release_core::run::{Awaiting, Command, Event, Outcome, Phase, Status};
 
+use super::expansion::table;
 use super::support::drive::{End, Run};
 use super::support::samples::{approval, environment, id, one_service};
 use super::support::words::{retry, started};
@@ -85,6 +86,20 @@ fn a_recent_version_comes_back_as_its_strategy_lets_it() {
         definition.stages[0].rollback_window = 1;
         assert_eq!(plan(&definition).unwrap().steps(), fresh.steps());
     }
+}
+
+/// Requests may still be under way in what it replaces: that is kept as long as the stage's own strategy says.
+#[test]
+fn what_a_recent_version_replaces_is_kept_as_its_strategy_says() {
+    let bakes = |keep_old| -> Vec<String> {
+        let mut definition = one_service(canary(keep_old));
+        definition.release.recent = vec![definition.release.versions.clone()];
+        definition.stages[0].rollback_window = 1;
+        let rows = table(&plan(&definition).unwrap()).into_iter();
+        rows.filter(|row| row.contains("bake")).collect()
+    };
+    assert_eq!(bakes(Span::secs(600)), ["prod/eu/api/keep-old: bake 10m"]);
+    assert_eq!(bakes(Span::ZERO), [""; 0]);
 }
 
 /// A canary that is cancelled while it gets half of the traffic.
