@@ -242,13 +242,14 @@ impl<'a> Setting<'a> {
     }
 }
 
-/// How many looks are over before counting begins, where so many requests of the old version come before the first, and with each.
+/// How many looks are over before counting begins, where so many requests of the old version come before the first, and then before each.
 fn before_counting(analysis: &Analysis, rule: &Sequential, [first, each]: [f64; 2]) -> f64 {
     let warm_up = f64::from(rule.warm_up);
     let Metric::Quantile { quantile, .. } = &analysis.metric else { return warm_up };
     let needed = reading::needed(*quantile, rule.direction, analysis.min_samples);
-    // The look that ends the warm-up fixes it, or else the first.
-    ((needed - first).max(0.0) / each).ceil().max(warm_up.max(1.0))
+    // The first look comes at once. That which ends the warm-up may fix it already, or else the first.
+    let fixed = 1.0 + ((needed - first).max(0.0) / each).ceil();
+    fixed.max(warm_up)
 }
 
 /// The fewest of `bad` events in the canary with which something holds that more of them keep.

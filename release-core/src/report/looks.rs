@@ -1,6 +1,9 @@
 //! What judges saw at each look, for reports.
 
-use crate::analysis::{Conclusion, Finding, power};
+use std::collections::BTreeMap;
+
+use crate::analysis::{Conclusion, Finding, Power, power};
+use crate::ids::StepId;
 use crate::model::{Analysis, Judge, Threshold, Unit};
 use crate::plan::Action;
 use crate::run::{Event, RunState};
@@ -41,6 +44,7 @@ impl Compared {
 
 /// All steps that judge, without looks yet.
 pub(super) fn steps(state: &RunState) -> Vec<Compared> {
+    let promised: BTreeMap<&StepId, Power> = state.plan().plan().power().into_iter().collect();
     let all = (0..).map_while(|index| state.plan().get(index));
     all.filter_map(|step| {
         let Action::Analyze { analysis, beside, .. } = &step.action else { return None };
@@ -58,7 +62,10 @@ pub(super) fn steps(state: &RunState) -> Vec<Compared> {
         };
         let limit = matches!(analysis.judge, Judge::Threshold(_));
         let share = beside.as_ref().map(|beside| beside.share);
-        let planned = share.and_then(|share| power(analysis, share).ok().flatten());
+        // Of what a plan brings that the run migrated to, nothing is known of what comes before its looks.
+        let planned = promised.get(&step.id).copied();
+        let planned =
+            planned.or_else(|| share.and_then(|share| power(analysis, share).ok().flatten()));
         let (step, planned) = (step.id.to_string(), planned.map(|power| power.to_string()));
         Some(Compared { step, metric, planned, looks: Vec::new(), ended: false, limit })
     })

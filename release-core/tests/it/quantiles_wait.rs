@@ -33,7 +33,12 @@ fn tail(per_second: f64, count: u32, warm_up: u32) -> Analysis {
 }
 
 fn half() -> Strategy {
-    let step = CanaryStep::new(50, Span::ZERO);
+    baked(0)
+}
+
+/// Half of the traffic, so many seconds before the first look.
+fn baked(seconds: u64) -> Strategy {
+    let step = CanaryStep::new(50, Span::secs(seconds));
     Strategy::Canary(Canary { keep_old: Span::ZERO, ..Canary::new(vec![step]) })
 }
 
@@ -121,6 +126,7 @@ fn only_too_few_observations_of_both_are_waited_for() {
         ("measured sha256:", both(of("old", 50.0), of("old", 50.0))),
         ("fix where its quantile lies", both(of("new", 50.0), of("old", 0.0))),
         ("no observation of the new version", both(of("new", 0.0), of("old", 50.0))),
+        ("no observation of the new version", both(of("new", 0.0), of("old", 5_000.0))),
     ] {
         let (found, because) = trial(p99(), |_| {}).look(second(1), &evidence).unwrap();
         assert_eq!(found.conclusion, Conclusion::NoData, "{because}");
@@ -137,9 +143,9 @@ fn looks_until_a_quantile_is_fixed_find_nothing() {
     let told = |(count, warm_up): (u32, u32), share: u8| {
         power(&tail(100.0, count, warm_up), share).unwrap().unwrap()
     };
-    // At half of a hundred requests a second a thousand observations take twenty looks, at nine tenths twelve. A warm-up of as many
-    // takes no more: its last look fixes it.
-    for (share, looks) in [(50, 20), (10, 12)] {
+    // At half of a hundred requests a second a thousand observations take twenty seconds, at nine tenths twelve, and the first look
+    // comes at once. A warm-up of as many takes no more: its last look fixes it.
+    for (share, looks) in [(50, 21), (10, 13)] {
         assert_eq!(told((600, 0), share), told((600, looks), share), "{share} %");
         assert_ne!(told((600, 0), share), told((600, looks + 1), share), "{share} %");
     }
@@ -152,4 +158,19 @@ fn looks_until_a_quantile_is_fixed_find_nothing() {
     });
     let problem = blind.unwrap();
     assert!(problem.contains("where the quantile of the old version lies"), "{problem}");
+}
+
+/// What came in the bake fixes it as well: of the thousand observations, at half of a hundred a second, half in ten seconds.
+#[test]
+fn a_plan_reckons_with_the_bake_before_its_looks() {
+    let told = |seconds: u64, count: u32| {
+        let plan = plan(&definition(baked(seconds), tail(100.0, count, 0))).unwrap();
+        let power: Vec<Power> = plan.power().into_iter().map(|(_, power)| power).collect();
+        assert_eq!(power.len(), 1);
+        power[0]
+    };
+    for (seconds, lost) in [(0, 21), (10, 11), (19, 2), (20, 1), (600, 1)] {
+        assert_eq!(told(seconds, 600), told(0, 621 - lost), "{seconds} s");
+        assert_ne!(told(seconds, 600), told(0, 622 - lost), "{seconds} s");
+    }
 }

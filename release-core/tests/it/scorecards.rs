@@ -295,6 +295,11 @@ fn no_data_is_a_point_without_a_value_and_never_a_pass() {
                 assert_eq!(found[19].conclusion, Conclusion::NoData, "{case}");
             }
         }
+        // A score on the way that knows nothing of a version says so, and is not waited out for ever.
+        let early = Scorecard { every: Some(5), ..card(method, two_with(NoValue::Replace)) };
+        let (none, outcome) = run(scoring(early, 60), |_| vec![[None, Some(1.0)]; 2]);
+        assert!(matches!(outcome, Outcome::RolledBack { .. }), "{method:?}: {outcome}");
+        assert_eq!(findings(&none, JUDGE)[4].conclusion, Conclusion::NoData, "{method:?}");
         // Missed now and then, it is just fewer points.
         let gaps = |look: u32| {
             let point = |other| (!look.is_multiple_of(5)).then(|| usual(look, other));

@@ -2,10 +2,11 @@
 //! removed before its time, and flags that go with what needs them.
 
 use release_core::model::{
-    Canary, CanaryStep, Definition, FlagChange, RollbackScope, RollbackTrigger, Rolling, Span,
-    Strategy, Tier, VersionSet,
+    Canary, CanaryStep, Definition, FlagChange, Other, RollbackScope, RollbackTrigger, Rolling,
+    Span, Strategy, Tier, VersionSet,
 };
-use release_core::plan::{Action, Reach, Touched, plan, rollback};
+use release_core::plan::strategy::{Rollout, RolloutStrategy, Site, StrategyError};
+use release_core::plan::{Action, Planner, Reach, Touched, plan, rollback};
 use release_core::run::{Awaiting, Command, Event, Outcome, Phase, Status};
 
 use super::expansion::table;
@@ -100,6 +101,34 @@ fn what_a_recent_version_replaces_is_kept_as_its_strategy_says() {
     };
     assert_eq!(bakes(Span::secs(600)), ["prod/eu/api/keep-old: bake 10m"]);
     assert_eq!(bakes(Span::ZERO), [""; 0]);
+}
+
+/// All at once, and the old version is kept for five minutes.
+#[derive(Debug)]
+struct Own;
+
+impl RolloutStrategy for Own {
+    fn rollout(&self, site: &Site<'_>) -> Result<Rollout, StrategyError> {
+        let all = site.replicas();
+        let mut steps = vec![site.scale_new("start", all)?, site.probe("ready", all)?];
+        steps.push(site.route("all", 100)?);
+        steps.extend(site.judge("all/", &[], &steps)?);
+        Ok(Rollout { finale: site.retire(Span::secs(300))?, ..Rollout::of(steps) })
+    }
+}
+
+/// A strategy of a host's own need not say it: that is seen in its steps.
+#[test]
+fn what_a_recent_version_replaces_is_kept_as_a_hosts_own_strategy_does() {
+    let other = Other { name: "own".into(), with: serde_json::Value::Null };
+    let mut definition = one_service(Strategy::Other(other));
+    definition.release.recent = vec![definition.release.versions.clone()];
+    definition.stages[0].rollback_window = 1;
+    let planner = Planner::new().measured_before_traffic(false);
+    let rows = table(&planner.strategy("own", |_| Ok(Box::new(Own))).plan(&definition).unwrap());
+    assert!(rows.iter().any(|row| row.contains("preview")), "{rows:#?}");
+    let bakes: Vec<_> = rows.iter().filter(|row| row.contains("bake")).collect();
+    assert_eq!(bakes, ["prod/eu/api/keep-old: bake 5m"]);
 }
 
 /// A canary that is cancelled while it gets half of the traffic.

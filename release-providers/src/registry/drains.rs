@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use release_core::model::{Digest, Gate, Span, Target, TrackId, TrafficRules};
-use release_core::plan::{Action, Plan, Step, Weight};
+use release_core::plan::{Action, OnFailure, Plan, Step, Weight};
 use release_core::port::BindingError;
 
 use super::Registry;
@@ -16,7 +16,8 @@ impl Registry {
     ///
     /// Where a router counts, the registry waits by itself until nothing is under way, and no plan is refused. Where none does, as with
     /// `HTTPRoute`s, nothing is waited for: a strategy keeps the old version for a fixed time (`keep_old`), which
-    /// [`check_new`](release_core::port::Performer::check_new) demands before a run begins. Runs that are under way are never refused. Any time
+    /// [`check_new`](release_core::port::Performer::check_new) demands before a run begins. Runs that are under way are never refused, but
+    /// for a migration, which is asked about all of its plan. Any time
     /// counts that a plan lets pass there: bakes, soaks, looks of analyses. That is seen on the way forward alone, and of instances that are the
     /// last of their version. Of `recreate`, whose old version serves until it is stopped, nothing is demanded.
     ///
@@ -149,7 +150,8 @@ fn pools<'p>(weights: &'p [Weight], rules: Option<&TrafficRules>) -> BTreeSet<Po
     shares.chain(rules.into_iter().flat_map(TrafficRules::targets).map(|to| (to, None))).collect()
 }
 
-/// Whether some time has passed for sure once a step is done, at its beginning or through all of it.
+/// Whether some time has passed for sure once a step is done, at its beginning or through all of it. An analysis may be over at its first
+/// look where that is a bad one and nobody minds, or where one good finding is enough.
 fn takes_time(step: &Step) -> bool {
     let soaks =
         step.gates.iter().any(|gate| matches!(gate, Gate::Soak(span) if *span > Span::ZERO));
@@ -157,8 +159,10 @@ fn takes_time(step: &Step) -> bool {
         || match &step.action {
             Action::Bake { duration } => *duration > Span::ZERO,
             Action::Analyze { analysis, until: None, .. } => {
+                let is_minded = !analysis.dry_run && step.on_failure != OnFailure::Continue;
                 let looks = analysis.consecutive_good.unwrap_or(analysis.count);
-                looks > 1 && analysis.interval > Span::ZERO
+                let more = looks > 1 && analysis.interval > Span::ZERO;
+                more && is_minded && !analysis.judge.sums_up()
             }
             _ => false,
         }

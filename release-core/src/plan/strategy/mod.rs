@@ -254,9 +254,7 @@ pub(super) fn expand(
         first(strategy, site)?
     } else if site.returns && strategy.runs_both() {
         // Behind a router that does not count requests, how long the old version is kept is all the time that they have.
-        let mut spans = strategy.spans().into_iter();
-        let keep_old = spans.find(|(name, _)| *name == KEEP_OLD).map(|(_, span)| span);
-        let keep_old = keep_old.unwrap_or_default();
+        let keep_old = keeps_old(strategy, site);
         crate::model::BlueGreen { keep_old, ..crate::model::BlueGreen::default() }.rollout(site)?
     } else {
         let rollout = strategy.rollout(site)?;
@@ -266,6 +264,20 @@ pub(super) fn expand(
     };
     hooks::weave(&mut rollout, site, &stage.before_traffic, &stage.hooks)?;
     Ok(rollout)
+}
+
+/// How long a strategy keeps the old version once the new one has all of the traffic: as it says, or as its own rollout does.
+fn keeps_old(strategy: &dyn RolloutStrategy, site: &Site<'_>) -> Span {
+    let mut spans = strategy.spans().into_iter();
+    if let Some((_, told)) = spans.find(|(name, _)| *name == KEEP_OLD) {
+        return told;
+    }
+    let finale = strategy.rollout(site).map(|rollout| rollout.finale).unwrap_or_default();
+    let bakes = finale.iter().filter_map(|step| match step.action {
+        Action::Bake { duration } => Some(duration),
+        _ => None,
+    });
+    bakes.max().unwrap_or_default()
 }
 
 /// Refuses a rollout in which nothing is judged by an analysis that was to judge it: one that compares versions, where both are
