@@ -70,6 +70,7 @@ pub mod train;
 mod all_of;
 mod canonical;
 mod order;
+mod per_plan;
 pub mod window;
 
 pub use all_of::AllOf;

@@ -1,21 +1,18 @@
 //! Whether a run brought something to a region, which is asked before each step that is held there.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use release_core::model::{Digest, EnvironmentId, RegionId, Target};
-use release_core::plan::{FrozenPlan, Plan};
+use release_core::model::{EnvironmentId, RegionId, Target};
+use release_core::plan::Plan;
 use release_core::run::{RunState, StateDigest, Status};
 
 use super::policy::brings;
+use crate::per_plan::PerPlan;
 
-/// Of how many plans it is kept which of their steps bring a version, and where.
-const MOST_PLANS: usize = 16;
-
-/// What plans bring, and where: found once for each, since plans are large.
-#[derive(Default)]
-pub(super) struct Begun(Mutex<BTreeMap<Digest, Arc<Steps>>>);
+/// What plans bring, and where.
+#[derive(Debug, Default)]
+pub(super) struct Begun(PerPlan<Steps>);
 
 /// The steps of a plan that bring a version, by region.
 type Steps = BTreeMap<(EnvironmentId, RegionId), AtRegion>;
@@ -37,34 +34,15 @@ struct Cursor {
     none: Option<StateDigest>,
 }
 
-impl fmt::Debug for Begun {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Begun").finish_non_exhaustive()
-    }
-}
-
 impl Begun {
     /// Whether a run brought a version to where a target is, or tries to.
     ///
     /// Looks at a step of the region that had begun when it was asked last; where none had, at those of the region, once for each state of
     /// the run. The first time that it is asked of a plan, it looks at all of its steps.
     pub(super) fn has_begun(&self, state: &RunState, target: &Target) -> bool {
-        let steps = self.of(state.plan());
+        let steps = self.0.of(state.plan(), steps);
         let place = (target.environment.clone(), target.region.clone());
         steps.get(&place).is_some_and(|here| here.has_begun(state))
-    }
-
-    fn of(&self, plan: &FrozenPlan) -> Arc<Steps> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(steps) = known.get(&plan.digest()) {
-            return Arc::clone(steps);
-        }
-        let steps = Arc::new(steps(plan.plan()));
-        if known.len() >= MOST_PLANS {
-            known.pop_first();
-        }
-        known.insert(plan.digest(), Arc::clone(&steps));
-        steps
     }
 }
 

@@ -1,29 +1,18 @@
 //! Which stops began and which are done, as the run says that asks.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use release_core::model::Digest;
 use release_core::plan::FrozenPlan;
 use release_core::run::RunState;
 
 use super::Fixed;
 use super::fit::PlanStops;
+use crate::per_plan::PerPlan;
 use crate::train::departure::Event;
 
-/// Of how many plans it is kept which steps are of which stop.
-const MOST_PLANS: usize = 16;
-
-/// What plans do at each stop: found once for each, since plans are large.
-#[derive(Clone, Default)]
-pub(super) struct Plans(Arc<Mutex<BTreeMap<Digest, Arc<PlanStops>>>>);
-
-impl fmt::Debug for Plans {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plans").finish_non_exhaustive()
-    }
-}
+/// What plans do at each stop.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Plans(PerPlan<PlanStops>);
 
 impl Plans {
     /// The stops that began in a run, that are done, and that were left behind before they began.
@@ -59,15 +48,6 @@ impl Plans {
 
     /// What a plan does at each stop.
     pub(super) fn of(&self, fixed: &Fixed, plan: &FrozenPlan) -> Arc<PlanStops> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(stops) = known.get(&plan.digest()) {
-            return Arc::clone(stops);
-        }
-        let stops = Arc::new(PlanStops::new(fixed, plan.plan()));
-        if known.len() >= MOST_PLANS {
-            known.pop_first();
-        }
-        known.insert(plan.digest(), Arc::clone(&stops));
-        stops
+        self.0.of(plan, |plan| PlanStops::new(fixed, plan))
     }
 }
